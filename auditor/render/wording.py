@@ -212,9 +212,11 @@ def _period(summary: SourceSummary) -> str:
 
 
 def period(first_time: str, last_time: str) -> str:
-    """Return a time span of a report, to the second, its day once where it has only one."""
+    """Return a time span of a report, to the second. Day and time zone stand once where both ends have the same."""
     (day, begin), (last_day, end) = (time[:19].split("T") for time in (first_time, last_time))
-    zone = "UTC" if first_time.endswith("Z") else "local time"
+    zone, last_zone = ("UTC" if time.endswith("Z") else "local time" for time in (first_time, last_time))
+    if zone != last_zone:  # sources in UTC beside logs in local time
+        return f"{day} {begin} {zone} to {last_day} {end} {last_zone}"
     return f"{day} {begin} to {'' if day == last_day else last_day + ' '}{end} {zone}"
 
 

@@ -6,14 +6,14 @@ import dataclasses
 import re
 
 import pytest
-from fleets import fleet, host, planted, site
+from fleets import SERVER, fleet, host, planted, site
 from whole_texts import ESCAPE, HOSTILE, gold, harmful
 
 from auditor import FleetReport
 from auditor.fleet.totals import FilesRead
 from auditor.render.fleet.text import MOST_LISTED, render_fleet_text
 from auditor.report.fleet_model import UnreadableFile
-from auditor.report.model import RulesetReference
+from auditor.report.model import RoleAssignment, RulesetReference
 
 OWN = "smb blocked at client"
 
@@ -37,6 +37,35 @@ def test_the_whole_text_of_nobody():
 def test_no_line_is_wider_than_the_terminal(width):
     lines = render_fleet_text(site(), width=width).splitlines()
     assert [line for line in lines if len(line) > width or line != line.rstrip()] == []
+
+
+# the time span
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "span"),
+    [
+        ("06:00:00.000000Z", "07:00:00.000000Z", "2026-11-23 06:00:00 to 07:00:00 UTC"),
+        ("06:00:00.000000", "07:00:00.000000", "2026-11-23 06:00:00 to 07:00:00 local time"),
+        ("06:00:00.000000Z", "07:00:00.000000", "2026-11-23 06:00:00 UTC to 2026-11-23 07:00:00 local time"),
+        ("06:00:00.000000", "07:00:00.000000Z", "2026-11-23 06:00:00 local time to 2026-11-23 07:00:00 UTC"),
+    ],
+)
+def test_each_end_of_the_time_span_has_its_time_zone(first, last, span):
+    early = host("A 10.1.2.3", OWN, first_time=f"2026-11-23T{first}", last_time=f"2026-11-23T{first}")
+    late = host("B 10.1.2.4", OWN, first_time=f"2026-11-23T{last}", last_time=f"2026-11-23T{last}")
+    assert f"  {span}" in lines_of(fleet([early, late]))
+
+
+# the servers
+
+
+def test_a_server_of_several_sites_stands_once_with_its_first_reasons():
+    inferred = [RoleAssignment("site-server", SERVER, "inferred", f"connects to {n} computers") for n in (9, 8, 7, 6)]
+    named = RoleAssignment("site-server", SERVER, "given", "set by the user")
+    report = dataclasses.replace(fleet([host("A", OWN)]), roles=(*inferred, named))
+    why = "inferred: connects to 9 computers, connects to 8 computers, connects to 7 computers and 1 more"
+    assert f"  site-server: {SERVER} ({why}; given: set by the user)" in lines_of(report)
 
 
 # the answer

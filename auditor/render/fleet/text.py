@@ -25,6 +25,7 @@ from auditor.report.fleet_model import (
     MethodCount,
     UnreadableFile,
 )
+from auditor.report.joined_names import join_limited
 from auditor.ruleset.lint import SITE_SERVER
 from auditor.ruleset.ruleset import DEFAULT_RULESET
 from auditor.ruleset.statements import say, templates
@@ -32,6 +33,7 @@ from auditor.ruleset.statements import say, templates
 MOST_LISTED = 10
 MOST_CHANGES = 5
 MOST_EXPLAINED = 3  # steps of logs, with paragraphs
+MOST_REASONS = 3  # for the role of one server
 UNNAMED = "(unknown)"
 SIMPLE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]*")  # one word for every shell
 AGAIN = "A push stops at the first blocked port; later ports are untested. Run the audit again after each change."
@@ -323,14 +325,19 @@ def _sources(report: FleetReport) -> Iterator[Part]:
 
 def _servers(roles: Iterable[r.RoleAssignment]) -> Mapping[str, Sequence[str]]:
     """Return by role who plays it and why. A server of several sites has a reason at each and is stated once."""
-    reasons: dict[str, dict[tuple[str, str], list[str]]] = {}
+    reasons: dict[str, dict[str, dict[str, list[str]]]] = {}
     for assignment in roles:
-        player = assignment.address, assignment.how
-        reasons.setdefault(assignment.role, {}).setdefault(player, []).append(assignment.why)
+        of_server = reasons.setdefault(assignment.role, {}).setdefault(assignment.address, {})
+        of_server.setdefault(assignment.how, []).append(assignment.why)
     return {
-        role: [f"{address} ({how}: {'; '.join(dict.fromkeys(whys))})" for (address, how), whys in players.items()]
-        for role, players in reasons.items()
+        role: [f"{address} ({'; '.join(_reasons(of_server))})" for address, of_server in servers.items()]
+        for role, servers in reasons.items()
     }
+
+
+def _reasons(of_server: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    for how, whys in of_server.items():
+        yield f"{how}: {join_limited(list(dict.fromkeys(whys)), MOST_REASONS)}"
 
 
 def _next(report: FleetReport) -> Iterator[Part]:
