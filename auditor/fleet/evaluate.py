@@ -33,7 +33,7 @@ from auditor.ruleset.ruleset import Ruleset, SiteFacts, SiteRules, with_ports
 from auditor.ruleset.site import Site
 from auditor.ruleset.statements import say, say_count
 from auditor.sources.flows.neighbors import NeighborRequests
-from auditor.sources.source import CAPTURE, Source
+from auditor.sources.source import Source
 from auditor.verdicts import evaluate as verdicts
 from auditor.verdicts.attempts import Traffic
 from auditor.verdicts.installations import site_mode
@@ -231,10 +231,7 @@ def _case(site: str, entries: Sequence[Entry], context: EvaluationContext) -> _H
     pushing = _pushing(filter(cast.is_judged, cast.pushes_at(addresses)), context.question.configured)
     unlisted = [assignment for assignment in pushing if assignment.address not in listed]
     servers = [end for end in dict.fromkeys((*cast.assignments, *unlisted, *reached)) if end.role != CLIENT]
-    met = _cast(addresses, once, servers, cast)
-    met = _with_logs(met, once, addresses, context.question.configured)
-    if met.pushes and not met.judged and not _may_be_client(once, context.question.configured.hosts(CLIENT)):
-        met = replace(met, clients=())
+    met = _with_logs(_cast(addresses, once, servers, cast), once, addresses, context.question.configured)
     return _HostInput(once, addresses, met)
 
 
@@ -271,15 +268,6 @@ def _with_logs(
         judged=tuple(push for push in pushes if (push.from_address, push.to_address) in pairs),
         logs=logs,
     )
-
-
-def _may_be_client(entries: Iterable[Entry], named: Collection[str]) -> bool:
-    """Tell whether a host that others contact for another reason than a push is evaluated all the same.
-
-    It is if it was set as a client, or if a log is there. A capture holds hosts of every kind: which of them are
-    clients, only the pushes in all captures together show.
-    """
-    return any(entry.source.kind != CAPTURE or not set(named).isdisjoint(entry.addresses) for entry in entries)
 
 
 def _within_networks(

@@ -367,6 +367,15 @@ def test_of_another_push_only_what_fails_is_shown_beside(judged):
     assert shown.count("client-push/rpc-endpoint-mapper") == 2
 
 
+def test_a_proven_block_of_another_push_is_shown_although_it_does_not_fail_it(judged):
+    """The document lists UDP 135, which a push does not need."""
+    other = [smb("ALLOW", server="10.0.0.6"), smb("ALLOW", server="10.0.0.6").replace(":445", ":135")]
+    drop = f"08:00:00 DROP 10.0.0.6:50000 > {CLIENT}:135/udp - RECEIVE"
+    host = judged([smb("DROP"), *other, drop], roles={"management-point": POINT})
+    assert host.outcome("client-push").failed == ("client-push/smb",)
+    assert [row.source.address for row in host.seen if row.requirement.endswith("-udp")] == ["10.0.0.6"]
+
+
 def test_a_mode_may_decide_only_where_its_port_fails(judged):
     host = judged([f"08:00:00 DROP {CLIENT}:50000 > {POINT}:80 - SEND"])
     assert [judging.may_decide(mode, host, RULES) for mode in ("mixed", "native")] == [True, False]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from fleet_logs import write
+from logs import firewall_log, row
 from setup_logs import SERVICE, log
 
 from auditor.api.batch import batch, host_report
@@ -47,6 +48,7 @@ def notes(report: FleetReport) -> list[str]:
 
 
 HTTP = "client-push/http-management-point"
+BLOCKED_POINT = "08:00:00 DROP 10.0.0.20:50000 > 10.0.0.80:80 S SEND"
 
 
 def test_a_port_that_a_log_states_is_that_of_its_host(tmp_path):
@@ -113,3 +115,29 @@ def test_two_modes_that_logs_state_are_said_once_and_count_for_their_hosts(tmp_p
     assert [list(ports(host)) for host in report.hosts] == [["client-push/https-management-point"], [HTTP]]
     (note,) = notes(report)
     assert "mode" in note
+
+
+LOCATION = "Sending location request to '{}://mp.corp.example' with payload ''"
+
+
+def push_result(folder: Path, name: str) -> str:
+    """Return the result of client push in the report on one host."""
+    (client,) = host_report(folder / "out", name).clients
+    return client.methods[0].result
+
+
+def test_the_report_on_a_host_is_in_the_mode_that_its_log_states(tmp_path):
+    for name, scheme, port in (("PC1", "https", 443), ("PC2", "http", 80)):
+        own = log(*SERVICE, f"[{name}] Running on 'Windows'", LOCATION.format(scheme))
+        write(tmp_path / "logs" / name / "ccmsetup.log", own + log(REFUSED_URL.format(scheme, "", port)))
+    fleet(tmp_path)
+    assert [push_result(tmp_path, name) for name in ("PC1", "PC2")] == ["fails", "fails"]
+
+
+def test_the_report_on_a_host_is_in_the_mode_that_the_log_of_another_one_states(tmp_path):
+    write(
+        tmp_path / "logs" / "PC1" / "ccmsetup.log", log(*SERVICE, "[PC1] Running on 'Windows'", LOCATION.format("http"))
+    )
+    write(tmp_path / "logs" / "PC2" / "pfirewall.log", firewall_log(row(BLOCKED_POINT)).decode())
+    fleet(tmp_path, roles={"management-point": "10.0.0.80"}, host_from="{host}/pfirewall.log")
+    assert push_result(tmp_path, "PC2") == "fails"

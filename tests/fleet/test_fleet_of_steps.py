@@ -10,6 +10,7 @@ import pytest
 from fleet_logs import NO_PATH, NO_RPC, REFUSED, ccm, fleet, line, push, results, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from logs import firewall_log, row
 from setup_logs import SERVICE, log
 
 from auditor.api.batch import batch, host_report, merge
@@ -132,6 +133,25 @@ def test_a_host_that_fails_for_a_step_has_it_in_every_form(tmp_path):
     assert (failed["step"], failed["proof"][0]["lines"]) == ("admin-share", [2])
     for name in ("report.txt", "fleet.html"):
         assert "ERROR_NO_LOGON_SERVERS" in (out / name).read_text()
+
+
+def failed_steps(report: FleetReport) -> list[tuple[str, str, bool]]:
+    (host,) = report.hosts
+    return [(step.method, step.step, step.fails) for step in host.failed_steps]
+
+
+def test_a_step_without_a_failure_is_that_of_the_method_that_a_site_server_begins(tmp_path):
+    assert failed_steps(of(tmp_path, ccm(PC1=SAME_VERSION))) == [("client-push", "version-check", False)]
+
+
+def test_a_step_without_a_failure_is_none_of_a_push_that_fails_for_another_reason(tmp_path):
+    push_log = write(tmp_path / "logs" / "ccm.log", ccm(**{"10.0.0.20": NO_CODE}))
+    drops = [f"08:00:0{n} DROP 10.0.0.5:50000 > 10.0.0.20:445 S RECEIVE" for n in range(3)]
+    firewall = tmp_path / "logs" / "10.0.0.20" / "pfirewall.log"
+    firewall.parent.mkdir()
+    firewall.write_bytes(firewall_log(*map(row, drops)))
+    report = fleet(push_log, firewall, out=tmp_path / "out")
+    assert (results(report), failed_steps(report)) == ({"10.0.0.20": "fails"}, [])
 
 
 def test_a_saved_fleet_with_failed_steps_is_read_back(tmp_path):
