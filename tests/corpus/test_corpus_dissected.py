@@ -264,7 +264,7 @@ def test_a_blocked_service_controller_is_blocked_and_ends_nothing(name, port):
     push = client.method("client-push")
     (dynamic,) = [one for one in push.requirements if one.row == "rpc-dynamic"]
     assert (dynamic.verdict, dynamic.ports) == ("blocked", (port,))
-    assert "assigned to svcctl in frame" in dynamic.explanation
+    assert "for svcctl, see frame" in dynamic.explanation
     assert (
         "This does not fail the push: the port serves only the Service Control Manager (svcctl)." in dynamic.explanation
     )

@@ -171,9 +171,9 @@ def _verify(requirement: Requirement, tried: Attempt) -> r.Remedy:
 
 
 def _repeat_test(requirement: Requirement, tried: Attempt) -> r.Remedy:
-    """Return how to verify a change if an earlier step has the command of the test."""
-    action = statement("remedy.repeat-test", passed=_passed(tried), repeat=_repeat(requirement))
-    return to_do(requirement.from_role, action)
+    """Return how to verify a change if earlier steps have the commands of a capture and of the test."""
+    words = {"role": _words(requirement.from_role), "passed": _passed(tried), "repeat": _repeat(requirement)}
+    return to_do(requirement.from_role, statement("remedy.repeat-test", **words))
 
 
 def _passed(tried: Attempt) -> str:

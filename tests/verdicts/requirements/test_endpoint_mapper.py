@@ -161,11 +161,11 @@ def test_the_same_interface_at_another_port_takes_it_back(audited):
     assert (found.verdict, changed(found)) == ("open", ("blocked", "open"))
 
 
-@pytest.mark.parametrize(("frame", "told"), [(1, "winreg in frame 1"), (512, "svcctl in frame 0")])
+@pytest.mark.parametrize(("frame", "told"), [(1, "winreg, see frame 1"), (512, "svcctl, see frame 0")])
 def test_an_attempt_is_of_the_interface_that_its_port_was_last_assigned_to(audited, frame, told):
     again = [AssignedPort(CLIENT, 49700, "winreg", frame, "test")]
     found = dynamic(audited(Taken([AT_MAPPER, at(3, 49700, "S0")], {49700: "svcctl"}, again=again)))
-    assert f"(assigned to {told})" in found.explanation
+    assert f"(for {told})" in found.explanation
 
 
 @pytest.mark.parametrize(("assigned", "verdict"), [({}, "not-observed"), ({49700: "svcctl"}, "refused")])
