@@ -26,7 +26,7 @@ from auditor.version import Tool
 pytestmark = pytest.mark.slow
 
 RULES = load_ruleset()
-SERVER, CLIENT, POINT = "10.0.0.5", "10.0.0.20", "10.0.0.80"
+SERVER, CLIENT, OTHER, POINT = "10.0.0.5", "10.0.0.20", "10.0.0.21", "10.0.0.80"
 ROLES = {"site-server": SERVER, "management-point": POINT}
 
 SCANNED = (445, 135, 21, 22, 23, 25, 53, 80, 110)
@@ -367,6 +367,24 @@ def test_of_another_push_only_what_fails_is_shown_beside(judged):
     assert shown.count("client-push/rpc-endpoint-mapper") == 2
 
 
+def test_what_another_push_fails_for_is_shown_also_if_it_is_not_proven(judged):
+    pushes = [
+        f"{second} {server}:{50000 + port} > {CLIENT}:{port}/tcp {state}"
+        for second, server in enumerate((SERVER, "10.0.0.6"))
+        for port, state in ((445, "SF"), (135, "REJ"))
+    ]
+    mappers = [row for row in judged(pushes).seen if row.requirement == "client-push/rpc-endpoint-mapper"]
+    assert [(row.source.address, row.verdict) for row in mappers] == [(SERVER, "refused")]
+    mappers = [row for row in judged(pushes, roles={}).seen if row.requirement == "client-push/rpc-endpoint-mapper"]
+    assert {(row.source.address, row.verdict) for row in mappers} == {(SERVER, "refused"), ("10.0.0.6", "refused")}
+
+
+def test_a_method_without_a_push_is_that_of_the_address_at_which_the_push_was_decided(judged):
+    web = [f"23:00:00 DROP {OTHER}:50000 > {POINT}:{port} S SEND" for port in (80, 443)]
+    host = judged([smb("DROP")], web)
+    assert (host.addresses, host.outcome("group-policy").result) == ((CLIENT, OTHER), "no-evidence")
+
+
 def test_a_proven_block_of_another_push_is_shown_although_it_does_not_fail_it(judged):
     """The document lists UDP 135, which a push does not need."""
     other = [smb("ALLOW", server="10.0.0.6"), smb("ALLOW", server="10.0.0.6").replace(":445", ":135")]
@@ -459,9 +477,6 @@ def test_a_server_that_it_did_not_meet_is_still_the_one_that_it_needs(tmp_path):
 def test_of_its_addresses_the_one_that_was_tried_is_the_first(judged):
     rows = [f"07:00:00 ALLOW 10.0.0.9:50000 > {one}:7000 - RECEIVE" for one in ("10.0.0.19", "10.0.0.21")]
     assert judged([*rows, smb("DROP")]).addresses[0] == CLIENT
-
-
-OTHER = "10.0.0.21"
 
 
 @pytest.mark.parametrize(
