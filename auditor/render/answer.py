@@ -227,21 +227,7 @@ def _cause(rows: Sequence[r.RequirementVerdict], method: r.MethodResult) -> Repo
     others = ", ".join(say("answer.row", row=row.row, port=wording.port_name(row)) for row in more)
     same = say("answer.same", rows=others) if more else ""
     sentences = tuple(filter(None, (first.explanation, wording.certainty(first), same)))
-    return ReportedCause(tuple(rows), sentences, tuple(steps), tuple(_proving(first)))
-
-
-def _proving(row: r.RequirementVerdict) -> Sequence[r.Evidence]:
-    """Return the evidence of a verdict: of a block on one port not that of another one, which was open."""
-    if row.verdict not in r.FAILING or row.changed:
-        return row.evidence
-    unanswered = {item.source for item in row.evidence if not _is_answered(item, row)}
-    return [item for item in row.evidence if item.source not in unanswered or not _is_answered(item, row)]
-
-
-def _is_answered(evidence: r.Evidence, row: r.RequirementVerdict) -> bool:
-    return any(
-        packet.sender == row.destination.address and packet.what in wording.RESPONSES for packet in evidence.packets
-    )
+    return ReportedCause(tuple(rows), sentences, tuple(steps), tuple(first.deciding_evidence))
 
 
 def _shows(evidence: r.Evidence, problems: Iterable[r.Problem]) -> bool:
@@ -329,7 +315,7 @@ def _cited(report: r.Report, requirement: r.RequirementVerdict) -> str:
         return ""
     problems = wording.fatal(requirement)
     proof = [item for item in requirement.evidence if _shows(item, problems)] if problems else []
-    evidence = _proving(requirement)[-1 if requirement.changed else 0]
+    evidence = requirement.deciding_evidence[-1 if requirement.changed else 0]
     same = [item for item in proof if item.source == evidence.source and item != evidence]
     numbers = (evidence.frames or evidence.lines) + tuple(n for item in same for n in item.frames or item.lines)
     unit = "frame" if evidence.frames else wording.unit(report.sources[evidence.source])

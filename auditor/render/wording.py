@@ -21,7 +21,6 @@ LONGEST_QUOTE = 160  # characters of a log's line
 MANY_CLIENTS = 5  # beyond this a summary comes first, and details only of those that fail
 MOST_DETAILED = 3
 MOST_LISTED = 40
-RESPONSES = ("SYN-ACK", "reply")  # kinds of packets
 MOST_OTHERS = 5  # pairs of hosts that are none of the judged pushes
 RESULTS = (r.FAILS, r.UNPROVEN, r.ALLOWED, r.WORKS)  # the worst first
 # Rulesets by what their documents are about.

@@ -205,6 +205,11 @@ class Packet:
         """Whether it is an error about a packet of somebody else."""
         return self.what.startswith("ICMP")
 
+    @property
+    def is_response(self) -> bool:
+        """Whether it accepts an attempt."""
+        return self.what in ("SYN-ACK", "reply")
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -401,6 +406,22 @@ class RequirementVerdict:
     def is_proven_block(self) -> bool:
         """Whether its verdict is a proven block."""
         return self.verdict == BLOCKED and self.confidence == PROVEN
+
+    @property
+    def deciding_evidence(self) -> tuple[Evidence, ...]:
+        """The evidence of the verdict: of a block on one port without that of another one, which was open."""
+        if self.verdict not in FAILING or self.changed:
+            return self.evidence
+        unanswered = {item.source for item in self.evidence if not self._has_response(item)}
+        return tuple(item for item in self.evidence if item.source not in unanswered or not self._has_response(item))
+
+    @property
+    def is_response_lost(self) -> bool:
+        """Whether a source has a response to an attempt that failed: it was sent and did not arrive."""
+        return self.verdict in FAILING and not self.changed and any(map(self._has_response, self.deciding_evidence))
+
+    def _has_response(self, evidence: Evidence) -> bool:
+        return any(packet.sender == self.destination.address and packet.is_response for packet in evidence.packets)
 
 
 @dataclass(frozen=True)

@@ -39,11 +39,16 @@ def limitations(
     all_limitations += [r.Limitation("uncertain-role", text) for text in role_map.notes]
     all_limitations += [*_warned(sources), *_of_logs(sources, verdicts)]
     captured = any(source.kind == CAPTURE for source in sources)
-    if any(verdict.verdict == r.BLOCKED and verdict.confidence == r.LIKELY for verdict in verdicts):
+    if any(map(_may_be_closed, verdicts)):
         all_limitations.append(_limitation("no-response-ambiguous"))
     if captured and _one_end(clients):
         all_limitations += _no_management_point(sources, role_map, ruleset)
     return tuple(dict.fromkeys((*all_limitations, *_of_dissection(clients, ruleset, dissection, sources))))
+
+
+def _may_be_closed(verdict: r.RequirementVerdict) -> bool:
+    """Tell whether a closed port would look the same as this block."""
+    return verdict.verdict == r.BLOCKED and verdict.confidence == r.LIKELY and not verdict.is_response_lost
 
 
 def _limitation(code: str, kind: str = "", /, **fields: object) -> r.Limitation:

@@ -180,7 +180,7 @@ def _description(requirement: r.RequirementVerdict) -> str:
 
 def _arrow(requirement: r.RequirementVerdict, y: float) -> Arrow:
     stop, stop_known = _stop(requirement) if requirement.verdict in r.FAILING else (None, True)
-    back = stop is not None and requirement.blocked_at == r.BETWEEN and _answered(requirement)
+    back = stop is not None and requirement.blocked_at == r.BETWEEN and requirement.is_response_lost
     return Arrow(
         y,
         requirement.row,
@@ -190,14 +190,6 @@ def _arrow(requirement: r.RequirementVerdict, y: float) -> Arrow:
         stop,
         stop_known,
         back,
-    )
-
-
-def _answered(requirement: r.RequirementVerdict) -> bool:
-    """Tell whether a source saw what the other end answered, although it never arrived."""
-    packets = (packet for proof in requirement.evidence for packet in proof.packets)
-    return requirement.changed is None and any(
-        packet.sender == requirement.destination.address and packet.what in wording.RESPONSES for packet in packets
     )
 
 

@@ -235,6 +235,16 @@ def test_an_answer_that_never_arrives_was_stopped_on_the_return_path(ahead, audi
     assert "Find what drops the responses from 10.0.0.20 to 10.0.0.5" in one.remedy_text
 
 
+def test_a_port_that_responded_is_not_called_closed(audited):
+    def codes(*captures):
+        return {limitation.code for limitation in audited(*captures).limitations}
+
+    answered = "{2} 10.0.0.5:50001 > 10.0.0.20:135/tcp answered in vain"
+    silent = at(0, *PUSH, UNANSWERED)
+    assert "no-response-ambiguous" in codes(silent)
+    assert "no-response-ambiguous" not in codes(silent, at(0, *PUSH, answered))
+
+
 # one capture
 
 
