@@ -394,6 +394,15 @@ def test_a_proven_block_of_another_push_is_shown_although_it_does_not_fail_it(ju
     assert [row.source.address for row in host.seen if row.requirement.endswith("-udp")] == ["10.0.0.6"]
 
 
+def test_a_site_server_has_its_role_once(roles_of):
+    rows = [smb("DROP"), smb("DROP").replace(":445", ":135")]
+    assert [address for role, address, _ in roles_of(rows, roles={}) if role == "site-server"] == [SERVER]
+
+
+def test_the_kind_of_a_remedy_is_that_of_its_first_step(judged):
+    assert seen(judged([smb("DROP")]), "smb").remedy_kind == "allow-inbound"
+
+
 def test_a_mode_may_decide_only_where_its_port_fails(judged):
     host = judged([f"08:00:00 DROP {CLIENT}:50000 > {POINT}:80 - SEND"])
     assert [judging.may_decide(mode, host, RULES) for mode in ("mixed", "native")] == [True, False]
