@@ -93,6 +93,9 @@ ADDRESS = re.compile(
 TOKEN = re.compile(r"""[^\s,;()"'<>|{}=]+""")
 END_OF_TOKEN = ".:!?]"
 NAME = re.compile(r"[\w-]+(?:\.[\w-]+)*\.[^\W\d][\w-]*")
+ADMIN_SHARE = re.compile(
+    r"\\\\(?P<host>[^\\]+)\\(?P<share>(?:admin|ipc|[a-z])\$)", re.IGNORECASE
+)  # every Windows has them
 GUID = re.compile("[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 SAME_EVERYWHERE = ("path", "name")  # kinds of what may be of Windows or of Configuration Manager
 SHORTEST_LABEL = 3
@@ -273,10 +276,19 @@ class Pseudonyms:
         redacted = ADDRESS.sub(self._address, token)
         if redacted != token:
             return redacted
+        if share := ADMIN_SHARE.fullmatch(core):
+            return self._admin_share(share) + token[len(core) :]
         kind = _kind(core)
         if not kind or (kind in SAME_EVERYWHERE and core in public_tokens()):
             return token
         return self._pseudonym(kind, core) + token[len(core) :]
+
+    def _admin_share(self, share: re.Match[str]) -> str:
+        r"""Return an administrative share of a computer, such as \\PC7\admin$, with the pseudonym of the computer."""
+        host = self._names.get(_name_key(share["host"]))
+        if host is None:
+            host = share["host"] if share[0] in public_tokens() else self._pseudonym("name", share["host"])
+        return rf"\\{host}\{share['share']}"
 
     def _address(self, match: re.Match[str]) -> str:
         whole = match[0]

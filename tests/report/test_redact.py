@@ -217,6 +217,13 @@ def test_programs_and_options_of_a_site_are_replaced_as_a_whole(text, kind):
     assert Pseudonyms(()).text(text) == f"{kind}-1"
 
 
+def test_an_administrative_share_keeps_its_name_with_the_pseudonym_of_its_computer():
+    pseudonyms = Pseudonyms(())
+    assert pseudonyms.text(r"net use \\PC7\admin$ *") == r"net use \\name-1\admin$ *"
+    assert pseudonyms.text(r"copied to \\PC7\C$.") == r"copied to \\name-1\C$."
+    assert pseudonyms.text(r"copied to \\PC7\payroll$") == "copied to path-1"
+
+
 def test_lines_that_a_warning_quotes_go():
     text = "1 of 9 lines were not readable: 1 with too few fields, such as line 8. They read: jdoe was here"
     source = dataclasses.replace(rich().sources[0], warnings=(SourceWarning("malformed-lines", text),))
