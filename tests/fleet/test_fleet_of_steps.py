@@ -172,7 +172,7 @@ def test_the_line_that_decides_is_quoted_although_many_lines_are_before_it(tmp_p
     assert example is not None
     assert example.lines == (6,)
     (smb,) = [row for row in report.hosts[0].seen if row.requirement == "client-push/smb"]
-    assert (6,) in [proof.lines for proof in smb.proof]
+    assert [proof.lines for proof in smb.proof] == [(2,), (3,), (6,)]
 
 
 @pytest.mark.parametrize(("texts", "words"), [(SAME_VERSION, "same version"), (NO_CODE, "no code")])
