@@ -65,7 +65,9 @@ HEAD = 64  # bytes that tell what a file is
 CAPTURE_HINT = "Save it as pcapng in Wireshark, or with tcpdump -w."
 LOG_HINT = r"Copy the log from C:\Windows\System32\LogFiles\Firewall: its first line begins with #Version."
 EMPTY_HINT = "Stop the capture before you copy it."
-EMPTY_LOG_HINT = "Turn on logging of dropped packets and successful connections, then run the installation again."
+EMPTY_FIREWALL_LOG = "Turn on logging of dropped packets and successful connections, then run the installation again."
+OTHER_LOGS = ("ccm", "client", "location", "u_ex")  # how names of logs of ConfigMgr and IIS begin
+EMPTY_LOG = "Take the log of the day and the computer of the installation, or run the installation again."
 SAVED_REPORT = b'"format_version"'  # its first key
 ETL_HINT = "Convert the Windows trace: pktmon etl2pcap FILE.etl -o FILE.pcapng (etl2pcapng for netsh trace)."
 
@@ -310,11 +312,16 @@ def _head(path: Path, raw: io.BufferedReader) -> bytes:
     except OSError as error:
         raise _unreadable(path, error) from error
     if not head:
-        hint = EMPTY_LOG_HINT if ".log" in path.name.lower() else EMPTY_HINT
-        raise NotASourceError("the file is empty", where=str(path), hint=hint)
+        raise NotASourceError("the file is empty", where=str(path), hint=_hint_of_empty(path.name.lower()))
     if head.startswith(b"{") and SAVED_REPORT in head:
         raise NotASourceError("this is a saved report", where=str(path), hint="Convert it: auditor render FILE")
     return head
+
+
+def _hint_of_empty(name: str) -> str:
+    if ".log" not in name:
+        return EMPTY_HINT
+    return EMPTY_LOG if name.startswith(OTHER_LOGS) else EMPTY_FIREWALL_LOG
 
 
 def _behind_padding(file: BinaryIO) -> bytes:

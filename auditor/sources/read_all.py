@@ -13,8 +13,8 @@ from auditor.errors import NotASourceError, SourceError
 from auditor.sources.collection import CollectedFile, Collection
 from auditor.sources.files.warnings import SourceWarning
 from auditor.sources.progress import ProgressCallback, no_progress
-from auditor.sources.read import read
-from auditor.sources.source import CAPTURE, FIREWALL_LOG, ROLLED_OVER, Source
+from auditor.sources.read import EMPTY_FIREWALL_LOG, EMPTY_LOG, read
+from auditor.sources.source import CAPTURE, FIREWALL_LOG, ROLLED_OVER, WITHOUT_FLOWS, Source
 from auditor.sources.summary import SourceSummary
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def _check_log(source: Source) -> None:
         return
     if source.skipped:
         raise SourceError(source.warnings[0].text, where=source.path, hint="Copy the log again, unchanged.")
-    hint = "Turn on logging of dropped packets and successful connections, then run the installation again."
+    hint = EMPTY_LOG if source.kind in WITHOUT_FLOWS else EMPTY_FIREWALL_LOG
     raise SourceError("the log contains no entries", where=source.path, hint=hint)
 
 

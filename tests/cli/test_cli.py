@@ -17,6 +17,7 @@ from pathlib import Path
 import click
 import pytest
 from command_line import CODE, FAILS, WORKS, Ran
+from iis_rows import HEADER as IIS_HEADER
 from packets import Link, enhanced, ethernet, interface, pcap, pcapng, talk, tcp
 from places import SAMPLES
 from scenario import scene
@@ -196,6 +197,15 @@ def is_one_line(done: Ran) -> bool:
 def test_an_empty_firewall_log_is_no_capture(run, tmp_path):
     (tmp_path / "pfirewall.log").touch()
     assert "the file is empty. Turn on logging" in run("analyze", tmp_path / "pfirewall.log").err
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "fault"),
+    [("ccm.log", "", "the file is empty"), ("u_ex231114.log", IIS_HEADER, "the log contains no entries")],
+)
+def test_an_empty_log_of_configmgr_or_iis_is_no_firewall_log(run, tmp_path, name, content, fault):
+    (tmp_path / name).write_text(content)
+    assert f"{fault}. Take the log of the day" in run("analyze", tmp_path / name).err
 
 
 @pytest.mark.parametrize("content", NO_SOURCES.values(), ids=NO_SOURCES)
