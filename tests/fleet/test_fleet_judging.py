@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -433,6 +434,12 @@ def test_its_own_firewall_is_the_device_that_stopped_it(judged):
     stopped = seen(judged([smb("DROP")]), "smb")
     assert (stopped.blocked_at, stopped.device) == ("client", CLIENT)
     assert seen(judged([smb("ALLOW")]), "smb").device is None
+
+
+def test_a_log_without_times_counts_beside_one_with_times(judged):
+    undated = re.sub('time="[^"]*" date="[^"]*"', 'time="" date=""', CCMSETUP)
+    host = judged([smb("ALLOW"), smb("ALLOW").replace(":445", ":135")], [undated])
+    assert (host.outcome("client-push").result, host.first_time) == ("fails", "2023-11-14T08:00:00.000000")
 
 
 def test_the_sender_of_an_error_is_the_device_that_stopped_it(judged):

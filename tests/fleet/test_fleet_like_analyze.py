@@ -315,3 +315,5 @@ def test_the_log_of_a_site_server_without_a_site_counts_for_the_only_site_of_a_c
     report = audited(folder, tmp_path / "out", "{site}/{host}/pfirewall.log", **roles)
     assert failing(report) == analyzed(folder, **roles) != set()
     assert [(one.site, one.host) for one in report.hosts] == [("BERLIN", "PC1")]
+    (smb,) = [row for row in report.hosts[0].seen if row.requirement == "client-push/smb"]
+    assert (smb.blocked_at, smb.device) == ("site-server", SERVER)
