@@ -530,7 +530,7 @@ def test_a_code_is_explained_with_its_step_its_port_and_what_to_do(run):
     assert "In ccm.log, step wmi, service, or request: The site server could not reach WMI or RPC" in out
     assert "Verdict: failed, for rpc-endpoint-mapper or rpc-dynamic." in out
     assert "What to do: On the site server, check that the name resolves to the address of the client." in out
-    assert "To settle it: A capture on the site server during the next push" in out
+    assert "To settle it: a capture on the site server during the next push" in out
     assert "Documented in: KB 925282" in out
 
 

@@ -81,7 +81,7 @@ EXPECTED = {
     "C15": Expected("0x2f78", "the name leads to an old site system"),
     "C17, ccmsetup.log": Expected("0x80200024", "a firewall, proxy, or VPN gateway changes requests"),
     "C17, DataTransferService.log": Expected("0x80200024", "a firewall, proxy, or VPN gateway changes requests"),
-    "C19": Expected("500", "The IIS log of the site system"),
+    "C19": Expected("500", "the IIS log of the site system"),
     "C21": Expected("403", "often a missing client certificate (403.7)"),
     "C23": Expected("12175", "the root certificate is missing on the client"),
     "C25": Expected("CERT_CN_INVALID", "the certificate of the server has another name"),
@@ -92,7 +92,7 @@ EXPECTED = {
     "C37": Expected("", "BITS is missing, disabled, or too old"),
     "C47": Expected("0x801901F4", "Windows Firewall on it blocks WMI from the site server"),
     "C49": Expected("1603", "client.msi.log of the client"),
-    "C51": Expected("0x87d0027e", "The IIS log of the site system"),
+    "C51": Expected("0x87d0027e", "the IIS log of the site system"),
 }
 ON_THE_NETWORK = {"C05", "C31"}
 
