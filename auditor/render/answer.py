@@ -227,7 +227,7 @@ def _cause(rows: Sequence[r.RequirementVerdict], method: r.MethodResult) -> Repo
     others = ", ".join(say("answer.row", row=row.row, port=wording.port_name(row)) for row in more)
     same = say("answer.same", rows=others) if more else ""
     sentences = tuple(filter(None, (first.explanation, wording.certainty(first), same)))
-    return ReportedCause(tuple(rows), sentences, tuple(steps), tuple(first.deciding_evidence))
+    return ReportedCause(tuple(rows), sentences, tuple(steps), first.deciding_evidence)
 
 
 def _shows(evidence: r.Evidence, problems: Iterable[r.Problem]) -> bool:

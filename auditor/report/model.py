@@ -410,7 +410,7 @@ class RequirementVerdict:
     @property
     def deciding_evidence(self) -> tuple[Evidence, ...]:
         """The evidence of the verdict: of a block on one port without that of another one, which was open."""
-        if self.verdict not in FAILING or self.changed:
+        if not self._stays_failed:
             return self.evidence
         unanswered = {item.source for item in self.evidence if not self._has_response(item)}
         return tuple(item for item in self.evidence if item.source not in unanswered or not self._has_response(item))
@@ -418,7 +418,11 @@ class RequirementVerdict:
     @property
     def is_response_lost(self) -> bool:
         """Whether a source has a response to an attempt that failed: it was sent and did not arrive."""
-        return self.verdict in FAILING and not self.changed and any(map(self._has_response, self.deciding_evidence))
+        return self._stays_failed and any(map(self._has_response, self.deciding_evidence))
+
+    @property
+    def _stays_failed(self) -> bool:
+        return self.verdict in FAILING and self.changed is None
 
     def _has_response(self, evidence: Evidence) -> bool:
         return any(packet.sender == self.destination.address and packet.is_response for packet in evidence.packets)

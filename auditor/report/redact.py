@@ -93,9 +93,8 @@ ADDRESS = re.compile(
 TOKEN = re.compile(r"""[^\s,;()"'<>|{}=]+""")
 END_OF_TOKEN = ".:!?]"
 NAME = re.compile(r"[\w-]+(?:\.[\w-]+)*\.[^\W\d][\w-]*")
-ADMIN_SHARE = re.compile(
-    r"\\\\(?P<host>[^\\]+)\\(?P<share>(?:admin|ipc|[a-z])\$)", re.IGNORECASE
-)  # every Windows has them
+# Of an administrative share, which every Windows has, only the computer is a name of the site.
+ADMIN_SHARE = re.compile(r"\\\\(?P<host>[^\\]+)\\(?P<share>(?:admin|ipc|[a-z])\$)", re.IGNORECASE)
 GUID = re.compile("[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 SAME_EVERYWHERE = ("path", "name")  # kinds of what may be of Windows or of Configuration Manager
 SHORTEST_LABEL = 3

@@ -20,6 +20,9 @@ REFUSED_URL = (
 )
 
 
+REFUSED_HTTP, REFUSED_HTTPS = REFUSED_URL.format("http", "", 80), REFUSED_URL.format("https", "", 443)
+
+
 def setup(folder: Path, name: str, port: int = 8080, *, stated: bool = True, scheme: str = "http") -> None:
     setting = {"http": "CCMHTTPPORT", "https": "CCMHTTPSPORT"}[scheme]
     own = log(
@@ -29,6 +32,11 @@ def setup(folder: Path, name: str, port: int = 8080, *, stated: bool = True, sch
         REFUSED_URL.format(scheme, f":{port}", port),
     )
     write(folder / name / "ccmsetup.log", own)
+
+
+def setup_in_mode(folder: Path, name: str, scheme: str, *texts: str) -> None:
+    location = f"Sending location request to '{scheme}://mp.corp.example' with payload ''"
+    write(folder / name / "ccmsetup.log", log(*SERVICE, f"[{name}] Running on 'Windows'", location, *texts))
 
 
 def fleet(folder: Path, **known: object) -> FleetReport:
@@ -41,6 +49,12 @@ def ports(host: HostResult) -> dict[str, tuple[int, ...]]:
         for row in host.seen
         if row.requirement.startswith("client-push/http") and row.verdict == "failed"
     }
+
+
+def push_result(folder: Path, name: str) -> str:
+    """Return the result of client push in the report on one host."""
+    (client,) = host_report(folder / "out", name).clients
+    return client.methods[0].result
 
 
 def notes(report: FleetReport) -> list[str]:
@@ -99,45 +113,29 @@ def test_a_port_that_cannot_be_drops_no_other():
 
 
 def test_a_mode_that_a_log_states_is_that_of_its_host(tmp_path):
-    point = "Sending location request to 'https://mp.corp.example' with payload ''"
-    own = log(*SERVICE, "[PC1] Running on 'Microsoft Windows 10'", point, REFUSED_URL.format("https", "", 443))
-    write(tmp_path / "logs" / "PC1" / "ccmsetup.log", own)
+    setup_in_mode(tmp_path / "logs", "PC1", "https", REFUSED_HTTPS)
     (host,) = fleet(tmp_path).hosts
     assert ports(host) == {"client-push/https-management-point": (443,)}
 
 
 def test_two_modes_that_logs_state_are_said_once_and_count_for_their_hosts(tmp_path):
-    for name, scheme, port in (("PC1", "https", 443), ("PC2", "http", 80)):
-        point = f"Sending location request to '{scheme}://mp.corp.example' with payload ''"
-        own = log(*SERVICE, f"[{name}] Running on 'Windows'", point, REFUSED_URL.format(scheme, "", port))
-        write(tmp_path / "logs" / name / "ccmsetup.log", own)
+    setup_in_mode(tmp_path / "logs", "PC1", "https", REFUSED_HTTPS)
+    setup_in_mode(tmp_path / "logs", "PC2", "http", REFUSED_HTTP)
     report = fleet(tmp_path)
     assert [list(ports(host)) for host in report.hosts] == [["client-push/https-management-point"], [HTTP]]
     (note,) = notes(report)
     assert "mode" in note
 
 
-LOCATION = "Sending location request to '{}://mp.corp.example' with payload ''"
-
-
-def push_result(folder: Path, name: str) -> str:
-    """Return the result of client push in the report on one host."""
-    (client,) = host_report(folder / "out", name).clients
-    return client.methods[0].result
-
-
 def test_the_report_on_a_host_is_in_the_mode_that_its_log_states(tmp_path):
-    for name, scheme, port in (("PC1", "https", 443), ("PC2", "http", 80)):
-        own = log(*SERVICE, f"[{name}] Running on 'Windows'", LOCATION.format(scheme))
-        write(tmp_path / "logs" / name / "ccmsetup.log", own + log(REFUSED_URL.format(scheme, "", port)))
+    setup_in_mode(tmp_path / "logs", "PC1", "https", REFUSED_HTTPS)
+    setup_in_mode(tmp_path / "logs", "PC2", "http", REFUSED_HTTP)
     fleet(tmp_path)
     assert [push_result(tmp_path, name) for name in ("PC1", "PC2")] == ["fails", "fails"]
 
 
 def test_the_report_on_a_host_is_in_the_mode_that_the_log_of_another_one_states(tmp_path):
-    write(
-        tmp_path / "logs" / "PC1" / "ccmsetup.log", log(*SERVICE, "[PC1] Running on 'Windows'", LOCATION.format("http"))
-    )
+    setup_in_mode(tmp_path / "logs", "PC1", "http")
     write(tmp_path / "logs" / "PC2" / "pfirewall.log", firewall_log(row(BLOCKED_POINT)).decode())
     fleet(tmp_path, roles={"management-point": "10.0.0.80"}, host_from="{host}/pfirewall.log")
     assert push_result(tmp_path, "PC2") == "fails"

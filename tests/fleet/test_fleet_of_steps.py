@@ -147,10 +147,9 @@ def test_a_step_without_a_failure_is_that_of_the_method_that_a_site_server_begin
 def test_a_step_without_a_failure_is_none_of_a_push_that_fails_for_another_reason(tmp_path):
     push_log = write(tmp_path / "logs" / "ccm.log", ccm(**{"10.0.0.20": NO_CODE}))
     drops = [f"08:00:0{n} DROP 10.0.0.5:50000 > 10.0.0.20:445 S RECEIVE" for n in range(3)]
-    firewall = tmp_path / "logs" / "10.0.0.20" / "pfirewall.log"
-    firewall.parent.mkdir()
-    firewall.write_bytes(firewall_log(*map(row, drops)))
-    report = fleet(push_log, firewall, out=tmp_path / "out")
+    firewall = firewall_log(*map(row, drops)).decode()
+    own_log = write(tmp_path / "logs" / "10.0.0.20" / "pfirewall.log", firewall)
+    report = fleet(push_log, own_log, out=tmp_path / "out")
     assert (results(report), failed_steps(report)) == ({"10.0.0.20": "fails"}, [])
 
 

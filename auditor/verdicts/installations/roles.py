@@ -351,7 +351,7 @@ class _ManagementPoints:
         guesses: By address of a site server (empty for clients without a push) the web server that is taken for the
             management point of its clients because of its port only.
         guess_notes: A sentence on each guess.
-        unknown_notes: A sentence on each group of clients whose management point could not be told.
+        unknown_notes: A sentence on each group of clients whose management point is unknown.
     """
 
     assignments: tuple[RoleAssignment, ...] = ()
@@ -423,10 +423,10 @@ def _guesses(
     guess_notes: list[str] = []
     unknown_notes: list[str] = []
     for site_server, of_server in sorted(clients.items()):
-        times = _last_times([push for push in pushes if push.from_address == site_server], contacts)
         web_contacts = [contact for contact in candidates if contact.client in of_server]
         if not web_contacts:
             continue
+        times = _last_times([push for push in pushes if push.from_address == site_server], contacts)
         guess, note = _guess(web_contacts, times)
         if guess is None:
             unknown_notes.append(note)

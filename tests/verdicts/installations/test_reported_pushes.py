@@ -417,11 +417,12 @@ def test_ports_on_which_logs_disagree_are_the_documented_ones(audited):
     assert audited(first, second).client("10.0.0.20").requirement(HTTP).ports == (80,)
 
 
-NAMES_POINT = r'Ccmsetup command line: "C:\WINDOWS\ccmsetup\ccmsetup.exe" /runservice SMSMP=mp.example.com'
+COMMAND = r'"C:\WINDOWS\ccmsetup\ccmsetup.exe" /runservice /config:MobileClient.tcf SMSMP=mp.example.com'
+NAMES_POINT = (f"Ccmsetup command line: {COMMAND}", "SMSMP=mp.example.com")
 
 
 def test_a_management_point_that_a_log_names_is_read(audited):
-    report = audited(log(*SERVICE[:2], NAMES_POINT))
+    report = audited(log(*SERVICE[:2], *NAMES_POINT))
     points = {role.name: role.how for role in report.roles if role.role == "management-point"}
     assert points == {"mp.example.com": "read"}
 
@@ -433,15 +434,15 @@ SEVERAL = "The clients connect to several web servers (10.0.0.90, 10.0.0.91)."
 
 
 def test_a_management_point_in_a_log_does_not_hide_that_another_site_server_has_an_unknown_one(audited):
-    report = audited(log(*SERVICE, ADDRESSES, NAMES_POINT), (*SMB_OPEN, FETCHES, *OTHER_PUSH, *OTHER_FETCHES))
+    report = audited(log(*SERVICE, ADDRESSES, *NAMES_POINT), (*SMB_OPEN, FETCHES, *OTHER_PUSH, *OTHER_FETCHES))
     assert any(text.startswith(SEVERAL) for text in report.limitation_texts)
 
 
 def test_a_management_point_in_a_log_takes_back_what_was_assumed_by_the_port(audited):
-    packets = (*SMB_OPEN, FETCHES)
+    packets, names_point = (*SMB_OPEN, FETCHES), log(*SERVICE, ADDRESSES, *NAMES_POINT)
     assumed = "is assumed to be the management point"
     assert any(assumed in text for text in audited(packets).limitation_texts)
-    assert not any(assumed in text for text in audited(log(*SERVICE, ADDRESSES, NAMES_POINT), packets).limitation_texts)
+    assert not any(assumed in text for text in audited(names_point, packets).limitation_texts)
 
 
 # HTTP or HTTPS
